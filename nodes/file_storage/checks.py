@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 
+from core.access import Principal
 from core.errors import InvalidInput
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
-from nodes.file_storage.models import CHUNK_BYTES
-from nodes.file_storage.naming import is_key
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo
+from nodes.file_storage.naming import checked_tags, clean_name, is_key, media_type_of, new_key
 from nodes.file_storage.order import Spot, spot_of
 from nodes.file_storage.settings import WEEK_SECONDS
 
@@ -26,6 +28,19 @@ def lifetime(seconds: int) -> int:
     if not 1 <= seconds <= WEEK_SECONDS:
         raise InvalidInput(f"a link lives 1 to {WEEK_SECONDS} seconds (got {seconds})")
     return seconds
+
+
+def draft_of(
+    principal: Principal, name: str, media_type: str | None, tags: Mapping[str, str] | None
+) -> FileInfo:
+    """A file of the principal before its content is known.
+
+    Raises:
+        InvalidFile: The tags are no texts, or too many.
+    """
+    kept, now, checked = clean_name(name), datetime.now(UTC), checked_tags(tags)
+    kind = media_type_of(kept, media_type)
+    return FileInfo(new_key(), kept, 0, kind, "", now, "user", None, checked, principal.id)
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:

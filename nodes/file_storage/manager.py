@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,18 +12,18 @@ from core.errors import InvalidInput
 from core.events import Event
 from core.health import Health
 from core.observability import Span, file_span, track_duration
-from nodes.file_storage.checks import checked_thread, existing, lifetime, pieces, spot, too_large
+from nodes.file_storage.checks import checked_thread, draft_of, existing, lifetime, pieces, spot, too_large
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, NoDirectUploads, StorageFull
 from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.listings import Listings
 from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, Origin, Usage
 from nodes.file_storage.naming import (
     checked_key,
     checked_tags,
     clean_name,
     is_digest,
-    media_type_of,
     new_key,
     without_end,
 )
@@ -63,6 +63,7 @@ class FileManager:
         self._publish = publish
         self._probe = Probe(store, settings)
         self._totals = Totals(store, settings)
+        self._listings = Listings(store)
 
     async def put(
         self,
@@ -93,7 +94,7 @@ class FileManager:
             InvalidFile: The key, thread or tags cannot be accepted.
         """
         made_key = new_key() if key is None else checked_key(key)
-        plain = self._draft(principal, name, media_type, None if callable(tags) else tags)
+        plain = draft_of(principal, name, media_type, None if callable(tags) else tags)
         draft = replace(plain, key=made_key, origin=origin, thread=checked_thread(thread))
         late = (lambda: checked_tags(tags())) if callable(tags) else None
         if isinstance(data, bytes):
@@ -110,14 +111,6 @@ class FileManager:
             span.set(file_size=info.size)
         self._tell_stored(info)
         return info
-
-    def _draft(
-        self, principal: Principal, name: str, media_type: str | None, tags: Mapping[str, str] | None
-    ) -> FileInfo:
-        kept = clean_name(name)
-        kind = media_type_of(kept, media_type)
-        now, checked = datetime.now(UTC), checked_tags(tags)
-        return FileInfo(new_key(), kept, 0, kind, "", now, "user", None, checked, principal.id)
 
     def _tell_stored(self, info: FileInfo) -> None:
         self._publish(
@@ -186,6 +179,13 @@ class FileManager:
                     found.append(info)
                     if len(found) == limit:
                         break
+            span.set(files=len(found))
+        return found
+
+    async def everything(self, principal: Principal) -> Sequence[FileInfo]:
+        """All of the principal's files, the latest change first, for lists in another order."""
+        with self._operation("list") as span:
+            found = await self._listings.of(owner_seen_by(principal))
             span.set(files=len(found))
         return found
 
@@ -272,7 +272,7 @@ class FileManager:
         if size > self._settings.max_bytes:
             raise too_large(name, self._settings.max_bytes)
         seconds_left = lifetime(self._settings.link_seconds if seconds is None else seconds)
-        draft = replace(self._draft(principal, name, media_type, tags), size=size, etag=sha256.lower())
+        draft = replace(draft_of(principal, name, media_type, tags), size=size, etag=sha256.lower())
         with self._operation("upload_link"):
             found = await self._store.presign_upload(draft, seconds_left)
             if found is None:
