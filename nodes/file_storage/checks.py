@@ -9,7 +9,14 @@ from core.access import Principal
 from core.errors import InvalidInput
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo
-from nodes.file_storage.naming import checked_tags, clean_name, is_key, media_type_of, new_key
+from nodes.file_storage.naming import (
+    clean_name,
+    given_tags,
+    is_digest,
+    is_key,
+    media_type_of,
+    new_key,
+)
 from nodes.file_storage.order import Spot, spot_of
 from nodes.file_storage.settings import WEEK_SECONDS
 
@@ -38,7 +45,7 @@ def draft_of(
     Raises:
         InvalidFile: The tags are no texts, or too many.
     """
-    kept, now, checked = clean_name(name), datetime.now(UTC), checked_tags(tags)
+    kept, now, checked = clean_name(name), datetime.now(UTC), given_tags(tags)
     kind = media_type_of(kept, media_type)
     return FileInfo(new_key(), kept, 0, kind, "", now, "user", None, checked, principal.id)
 
@@ -59,6 +66,17 @@ def existing(key: str) -> str:
     if not is_key(key):
         raise FileNotFound(f"no file {key[:80]!r}")
     return key
+
+
+def checked_digest(sha256: str) -> str:
+    """The SHA-256 of a content in small letters, when it is one.
+
+    Raises:
+        InvalidFile: It is none.
+    """
+    if not is_digest(sha256):
+        raise InvalidFile("sha256 must be the content's SHA-256, 64 hexadecimal digits")
+    return sha256.lower()
 
 
 def checked_thread(thread: str | None) -> str | None:
