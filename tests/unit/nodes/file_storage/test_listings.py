@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,8 @@ def store(tmp_path: Path) -> Counted:
 
 async def stored(store: LocalStore, name: str, key: str = "") -> str:
     draft = draft_of(ADA, name, None, None)
-    taken = await store.put(FileInfo(**{**fields(draft), "key": key or draft.key}), pieces(b"x"))
+    taken = await store.put(replace(draft, key=key or draft.key), pieces(b"x"))
     return taken.key
-
-
-def fields(info: FileInfo) -> dict[str, object]:
-    return {name: getattr(info, name) for name in FileInfo.__slots__}
 
 
 async def test_a_page_more_reads_only_what_was_stored_changed_or_came_since(store: Counted) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from core.access import Principal
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from core.events import Event
 from core.health import HealthState
 from core.observability import REGISTRY, start_telemetry
 from core.settings.platform import TelemetrySettings
+from core.task_queue import TaskQueue
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkInvalid
 from nodes.file_storage.events import FileDeleted, FileUploaded
+from nodes.file_storage.expiry import expire_after
 from nodes.file_storage.fake import MemoryStore
 from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
@@ -276,3 +279,20 @@ async def test_when_a_file_ends_is_no_tag_that_a_caller_sets(files: FileManager)
     assert kept.tags == {"c": "d", "expires_at": end}
     assert (await files.copy(ADA, info.key)).tags == {"c": "d"}
     assert (await files.tag(ADA, info.key, {"expires_at": None})).tags == {"c": "d"}
+
+
+class FullQueue(TaskQueue):
+    """One that cannot store a task, as where its disk is full."""
+
+    def __init__(self) -> None:
+        """No ledger is asked."""
+
+    async def add(self, *_: object, **__: object) -> NoReturn:
+        raise Unavailable("the disk is full")
+
+
+async def test_a_file_whose_end_cannot_be_kept_is_not_kept_either(files: FileManager) -> None:
+    info = await files.put(ADA, "a.txt", b"x")
+    with pytest.raises(Unavailable):
+        await expire_after(files, FullQueue(), ADA, info, 3600)
+    assert await files.list(ADA) == []
