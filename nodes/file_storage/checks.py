@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from core.access import Principal
 from core.errors import InvalidInput
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
+from nodes.file_storage.events import FileUploaded
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo
 from nodes.file_storage.naming import (
     clean_name,
@@ -88,3 +89,8 @@ def checked_thread(thread: str | None) -> str | None:
     if thread is not None and not is_key(thread):
         raise InvalidFile(f"{thread[:80]!r} cannot be a thread; use 1 to 64 of A-Z a-z 0-9 _ -")
     return thread
+
+
+def stored(info: FileInfo) -> FileUploaded:
+    """What is told of a file that was stored just now."""
+    return FileUploaded(key=info.key, name=info.name, size=info.size, origin=info.origin, owner=info.owner)

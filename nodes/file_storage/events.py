@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.events import Event
-from nodes.file_storage.models import FileInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +30,3 @@ class FileDeleted(Event):
 
     key: str
     owner: str
-
-
-def stored(info: FileInfo) -> FileUploaded:
-    """What is told of a file that was stored just now."""
-    return FileUploaded(key=info.key, name=info.name, size=info.size, origin=info.origin, owner=info.owner)

@@ -20,10 +20,11 @@ from nodes.file_storage.checks import (
     lifetime,
     pieces,
     spot,
+    stored,
     too_large,
 )
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, NoDirectUploads, StorageFull
-from nodes.file_storage.events import FileDeleted, stored
+from nodes.file_storage.events import FileDeleted
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.links import LinkSigner
 from nodes.file_storage.listings import Listings
@@ -98,7 +99,6 @@ class FileManager:
         plain = draft_of(principal, name, media_type, None if callable(tags) else tags)
         made_key = plain.key if key is None else checked_key(key)
         draft = replace(plain, key=made_key, origin=origin, thread=checked_thread(thread))
-        late = (lambda: given_tags(tags())) if callable(tags) else None
         if isinstance(data, bytes):
             at_least, data = len(data), pieces(data)
         if at_least > self._settings.max_bytes:
@@ -108,7 +108,9 @@ class FileManager:
                 before = None if key is None else await self._size_of(draft)
                 most = self._settings.max_bytes
                 async with aclosing(room.limited(draft.name, data, most=most)) as limited:
-                    info = await self._store.put(draft, limited, tags=late)
+                    info = await self._store.put(
+                        draft, limited, tags=(lambda: given_tags(tags())) if callable(tags) else None
+                    )
                 await room.stored(info, before)
             span.set(file_size=info.size)
         self._publish(stored(info))
@@ -187,14 +189,9 @@ class FileManager:
         return found
 
     async def tag(
-        self,
-        principal: Principal,
-        key: str,
-        tags: Mapping[str, str | None],
-        *,
-        replace: bool = False,
-        end: str | None = None,
-    ) -> FileInfo:
+        self, principal: Principal, key: str, tags: Mapping[str, str | None], *,
+        replace: bool = False, end: str | None = None,
+    ) -> FileInfo:  # fmt: skip
         """Set tags of the file; None takes one away. Of two who change the same tag the last one counts.
 
         Args:
