@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 
+from core.access import Principal
 from core.errors import InvalidInput
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
-from nodes.file_storage.models import CHUNK_BYTES
-from nodes.file_storage.naming import is_key
+from nodes.file_storage.events import FileUploaded
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo
+from nodes.file_storage.naming import (
+    clean_name,
+    given_tags,
+    is_digest,
+    is_key,
+    media_type_of,
+    new_key,
+)
 from nodes.file_storage.order import Spot, spot_of
 from nodes.file_storage.settings import WEEK_SECONDS
 
@@ -28,6 +38,19 @@ def lifetime(seconds: int) -> int:
     return seconds
 
 
+def draft_of(
+    principal: Principal, name: str, media_type: str | None, tags: Mapping[str, str] | None
+) -> FileInfo:
+    """A file of the principal before its content is known.
+
+    Raises:
+        InvalidFile: The tags are no texts, or too many.
+    """
+    kept, now, checked = clean_name(name), datetime.now(UTC), given_tags(tags)
+    kind = media_type_of(kept, media_type)
+    return FileInfo(new_key(), kept, 0, kind, "", now, "user", None, checked, principal.id)
+
+
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
     """The data in chunks."""
     for at in range(0, len(data), CHUNK_BYTES):
@@ -46,6 +69,17 @@ def existing(key: str) -> str:
     return key
 
 
+def checked_digest(sha256: str) -> str:
+    """The SHA-256 of a content in small letters, when it is one.
+
+    Raises:
+        InvalidFile: It is none.
+    """
+    if not is_digest(sha256):
+        raise InvalidFile("sha256 must be the content's SHA-256, 64 hexadecimal digits")
+    return sha256.lower()
+
+
 def checked_thread(thread: str | None) -> str | None:
     """The thread, when it may be one.
 
@@ -55,3 +89,8 @@ def checked_thread(thread: str | None) -> str | None:
     if thread is not None and not is_key(thread):
         raise InvalidFile(f"{thread[:80]!r} cannot be a thread; use 1 to 64 of A-Z a-z 0-9 _ -")
     return thread
+
+
+def stored(info: FileInfo) -> FileUploaded:
+    """What is told of a file that was stored just now."""
+    return FileUploaded(key=info.key, name=info.name, size=info.size, origin=info.origin, owner=info.owner)

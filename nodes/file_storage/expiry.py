@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from core.access import Principal
+from core.errors import WaystationError
 from core.task_queue import TaskQueue
 from nodes.file_storage.manager import FileManager
-from nodes.file_storage.models import EXPIRES, FileInfo
+from nodes.file_storage.models import FileInfo
 from nodes.file_storage.tasks import EXPIRE_FILE, ExpiringFile
 
 
@@ -19,11 +21,17 @@ async def expire_after(
     The task comes first: a file that says when it ends is one that does.
     """
     at = info.created + timedelta(seconds=seconds)
-    await queue.add(
-        EXPIRE_FILE,
-        ExpiringFile(key=info.key),
-        owner=principal,
-        key=info.key,
-        delay_s=(at - datetime.now(UTC)).total_seconds(),
-    )
-    return await files.tag(principal, info.key, {EXPIRES: at.isoformat(timespec="seconds")})
+    try:
+        await queue.add(
+            EXPIRE_FILE,
+            ExpiringFile(key=info.key),
+            owner=principal,
+            key=info.key,
+            delay_s=(at - datetime.now(UTC)).total_seconds(),
+        )
+        return await files.tag(principal, info.key, {}, end=at.isoformat(timespec="seconds"))
+    except WaystationError:
+        # Whoever sent it is told that it failed, and sends it again: this one would stay for ever.
+        with suppress(WaystationError):
+            await files.delete(principal, info.key)
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,21 +12,24 @@ from core.errors import InvalidInput
 from core.events import Event
 from core.health import Health
 from core.observability import Span, file_span, track_duration
-from nodes.file_storage.checks import checked_thread, existing, lifetime, pieces, spot, too_large
-from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, NoDirectUploads, StorageFull
-from nodes.file_storage.events import FileDeleted, FileUploaded
+from nodes.file_storage.checks import (
+    checked_digest,
+    checked_thread,
+    draft_of,
+    existing,
+    lifetime,
+    pieces,
+    spot,
+    stored,
+    too_large,
+)
+from nodes.file_storage.errors import FileNotFound, FileTooLarge, NoDirectUploads, StorageFull
+from nodes.file_storage.events import FileDeleted
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.listings import Listings
 from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, Origin, Usage
-from nodes.file_storage.naming import (
-    checked_key,
-    checked_tags,
-    clean_name,
-    is_digest,
-    media_type_of,
-    new_key,
-    without_end,
-)
+from nodes.file_storage.naming import checked_key, clean_name, given_tags, new_key, retagged, without_end
 from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
@@ -63,6 +66,7 @@ class FileManager:
         self._publish = publish
         self._probe = Probe(store, settings)
         self._totals = Totals(store, settings)
+        self._listings = Listings(store)
 
     async def put(
         self,
@@ -92,10 +96,9 @@ class FileManager:
             StorageFull: More than file_storage.user_files or user_bytes; nothing is kept of it.
             InvalidFile: The key, thread or tags cannot be accepted.
         """
-        made_key = new_key() if key is None else checked_key(key)
-        plain = self._draft(principal, name, media_type, None if callable(tags) else tags)
+        plain = draft_of(principal, name, media_type, None if callable(tags) else tags)
+        made_key = plain.key if key is None else checked_key(key)
         draft = replace(plain, key=made_key, origin=origin, thread=checked_thread(thread))
-        late = (lambda: checked_tags(tags())) if callable(tags) else None
         if isinstance(data, bytes):
             at_least, data = len(data), pieces(data)
         if at_least > self._settings.max_bytes:
@@ -105,24 +108,13 @@ class FileManager:
                 before = None if key is None else await self._size_of(draft)
                 most = self._settings.max_bytes
                 async with aclosing(room.limited(draft.name, data, most=most)) as limited:
-                    info = await self._store.put(draft, limited, tags=late)
+                    info = await self._store.put(
+                        draft, limited, tags=(lambda: given_tags(tags())) if callable(tags) else None
+                    )
                 await room.stored(info, before)
             span.set(file_size=info.size)
-        self._tell_stored(info)
+        self._publish(stored(info))
         return info
-
-    def _draft(
-        self, principal: Principal, name: str, media_type: str | None, tags: Mapping[str, str] | None
-    ) -> FileInfo:
-        kept = clean_name(name)
-        kind = media_type_of(kept, media_type)
-        now, checked = datetime.now(UTC), checked_tags(tags)
-        return FileInfo(new_key(), kept, 0, kind, "", now, "user", None, checked, principal.id)
-
-    def _tell_stored(self, info: FileInfo) -> None:
-        self._publish(
-            FileUploaded(key=info.key, name=info.name, size=info.size, origin=info.origin, owner=info.owner)
-        )
 
     async def info(self, principal: Principal, key: str) -> FileInfo:
         """What is known of the file.
@@ -189,13 +181,22 @@ class FileManager:
             span.set(files=len(found))
         return found
 
+    async def everything(self, principal: Principal) -> Sequence[FileInfo]:
+        """All of the principal's files, the latest change first, for lists in another order."""
+        with self._operation("list") as span:
+            found = await self._listings.of(owner_seen_by(principal))
+            span.set(files=len(found))
+        return found
+
     async def tag(
-        self, principal: Principal, key: str, tags: Mapping[str, str | None], *, replace: bool = False
-    ) -> FileInfo:
+        self, principal: Principal, key: str, tags: Mapping[str, str | None], *,
+        replace: bool = False, end: str | None = None,
+    ) -> FileInfo:  # fmt: skip
         """Set tags of the file; None takes one away. Of two who change the same tag the last one counts.
 
         Args:
             replace: These are all that it has then.
+            end: When it ends, for `expires_at`, which callers set no more: a task keeps it.
 
         Raises:
             FileNotFound: The principal has no such file.
@@ -203,9 +204,9 @@ class FileManager:
         """
         owner = owner_seen_by(principal)
         with self._operation("tag"):
-            before = {} if replace else (await self._store.info(owner, existing(key))).tags
-            given = {name: value for name, value in {**before, **tags}.items() if value is not None}
-            return await self._store.tag(owner, existing(key), checked_tags(given))
+            before = (await self._store.info(owner, existing(key))).tags
+            given = retagged(before, tags, replace=replace, end=end)
+            return await self._store.tag(owner, existing(key), given)
 
     async def copy(
         self,
@@ -235,7 +236,7 @@ class FileManager:
                 name=clean_name(name or info.name),
                 created=datetime.now(UTC),
                 thread=checked_thread(thread),
-                tags=checked_tags(without_end(info.tags) if tags is None else tags),
+                tags=without_end(info.tags) if tags is None else given_tags(tags),
                 owner=principal.id,
             )
             async with self._totals.room(principal, draft.key, at_least=info.size) as room:
@@ -243,7 +244,7 @@ class FileManager:
                 made = await self._store.copy(owner, key, draft)
                 await room.stored(made)
             span.set(file_size=made.size)
-        self._tell_stored(made)
+        self._publish(stored(made))
         return made
 
     async def upload_link(
@@ -267,12 +268,11 @@ class FileManager:
             FileTooLarge, StorageFull, InvalidFile: As `put`.
             NoDirectUploads: Files are kept in a folder; upload to this service.
         """
-        if not is_digest(sha256):
-            raise InvalidFile("sha256 must be the content's SHA-256, 64 hexadecimal digits")
+        digest = checked_digest(sha256)
         if size > self._settings.max_bytes:
             raise too_large(name, self._settings.max_bytes)
         seconds_left = lifetime(self._settings.link_seconds if seconds is None else seconds)
-        draft = replace(self._draft(principal, name, media_type, tags), size=size, etag=sha256.lower())
+        draft = replace(draft_of(principal, name, media_type, tags), size=size, etag=digest)
         with self._operation("upload_link"):
             found = await self._store.presign_upload(draft, seconds_left)
             if found is None:
@@ -293,7 +293,7 @@ class FileManager:
         except (StorageFull, FileTooLarge):
             await self.delete(principal, key)
             raise
-        self._tell_stored(info)
+        self._publish(stored(info))
         return info
 
     async def attach(self, principal: Principal, key: str, thread: str) -> FileInfo:
@@ -331,8 +331,7 @@ class FileManager:
         with self._operation("link") as span:
             info = await self.info(principal, key)
             span.set(file_size=info.size)
-            direct = await self._store.presign(info, seconds_left)
-            if direct is not None:
+            if (direct := await self._store.presign(info, seconds_left)) is not None:
                 return direct
             token = self._signer.sign(principal.id, key, seconds=seconds_left)
             base = await self._host.base_url() if base_url is None else base_url.rstrip("/")

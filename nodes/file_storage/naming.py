@@ -106,6 +106,36 @@ def without_end(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if name != EXPIRES}
 
 
+def given_tags(tags: Mapping[str, object] | None, before: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Tags as a caller gives them: when a file ends is none of theirs, since a task does what that tag says.
+
+    Args:
+        before: Those that the file has: its end may be given again as it is.
+
+    Raises:
+        InvalidFile: They name an end, are no texts, or are too many.
+    """
+    end = (tags or {}).get(EXPIRES)
+    if end is not None and end != (before or {}).get(EXPIRES):
+        raise InvalidFile(
+            f"the tag '{EXPIRES}' is set by `expires_after` of POST /v1/files alone; use another name"
+        )
+    return checked_tags(tags)
+
+
+def retagged(
+    before: Mapping[str, str], tags: Mapping[str, str | None], *, replace: bool, end: str | None
+) -> dict[str, str]:
+    """The tags of a file after a change of some, or with `replace` of all; `end` is told by us.
+
+    Raises:
+        InvalidFile: As `given_tags`.
+    """
+    kept = {} if replace else {name: value for name, value in before.items() if name not in tags}
+    found = given_tags({**kept, **{name: value for name, value in tags.items() if value is not None}}, before)
+    return checked_tags({**found, EXPIRES: end}) if end else found
+
+
 def checked_tags(tags: Mapping[str, object] | None) -> dict[str, str]:
     """The tags as we keep them.
 

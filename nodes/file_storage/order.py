@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from core.cursor import cursor, is_cursor, place_of
 from core.errors import InvalidInput
@@ -36,6 +36,20 @@ def behind(found: Sequence[Spot], after: Spot | str | None) -> Sequence[Spot]:
             raise FileNotFound(f"no file '{after}' to go on after; list from the start again")
         return found[keys.index(after) + 1 :]
     return [spot for spot in found if _place(spot) > _place(after)]
+
+
+def unread(found: Iterable[Spot], known: Mapping[str, FileInfo]) -> list[Spot]:
+    """Those that are not known, or changed since they were."""
+    return [(at, key) for at, key in found if key not in known or known[key].changed != at]
+
+
+def together(
+    found: Iterable[Spot], known: Mapping[str, FileInfo], read: Iterable[FileInfo]
+) -> list[FileInfo]:
+    """Every file in its place, of those that were known and those that were read now; some may have gone."""
+    fresh = {info.key: info for info in read}
+    both = ((at, fresh.get(key) or known.get(key)) for at, key in found)
+    return [info for at, info in both if info is not None and info.changed == at]
 
 
 def cursor_of(info: FileInfo) -> str:

@@ -59,6 +59,14 @@ class FileStore(Protocol):
         """
         ...
 
+    async def listed(self, owner: str, known: Mapping[str, FileInfo]) -> Sequence[FileInfo]:
+        """All of the owner's files, as `scan` gives them.
+
+        Args:
+            known: As lists gave them before, by key; those that did not change since need not be read again.
+        """
+        return [info async for info in self.scan(owner)]
+
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
         """Write which thread the file belongs to."""
         ...

@@ -239,7 +239,7 @@ async def test_a_file_ends_at_its_time_unless_its_tag_has_gone(house: House) -> 
         await expire_file(ExpiringFile(key=made.id), context)
         later = [one for one in await queue.list() if one.arguments == {"key": made.id}]
         assert [one.key for one in later].count(None) == 1, "not yet: looked at again at its time"
-        await files.tag(who, made.id, {"expires_at": "2020-01-01T00:00:00+00:00"})
+        await files.tag(who, made.id, {}, end="2020-01-01T00:00:00+00:00")
         await files.tag(who, kept.id, {"expires_at": None})
         for key in (made.id, kept.id, "gone-already"):
             await expire_file(ExpiringFile(key=key), context)

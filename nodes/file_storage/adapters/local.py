@@ -28,7 +28,7 @@ from nodes.file_storage.adapters.notes import NOTES, change_in_folder
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Usage, info_from_json
 from nodes.file_storage.naming import owner_folder
-from nodes.file_storage.order import Spot, behind, newest_first
+from nodes.file_storage.order import Spot, behind, newest_first, together, unread
 from nodes.file_storage.ports import FileStore
 
 SCAN_BATCH = 64
@@ -105,6 +105,14 @@ class LocalStore(FileStore):
             batch = await _on_disk(self._records_of, owner, spots[at : at + SCAN_BATCH])
             for info in batch:
                 yield info
+
+    async def listed(self, owner: str, known: Mapping[str, FileInfo]) -> Sequence[FileInfo]:
+        spots = await _on_disk(self._newest_first, owner)
+        read: list[FileInfo] = []
+        changed = unread(spots, known)
+        for at in range(0, len(changed), SCAN_BATCH):
+            read += await _on_disk(self._records_of, owner, changed[at : at + SCAN_BATCH])
+        return together(spots, known, read)
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
         return await _on_disk(self._rewrite, owner, key, thread=thread)
@@ -213,9 +221,10 @@ class LocalStore(FileStore):
 
     def _newest_first(self, owner: str) -> list[Spot]:
         found: list[Spot] = []
-        for folder in _folders(self._root / owner_folder(owner)):
+        top = str(self._root / owner_folder(owner))
+        for key in _names(top):  # texts and no Paths: there may be ten thousand
             with suppress(FileNotFoundError):  # deleted meanwhile, or never finished
-                found.append(((folder / RECORD).stat().st_mtime_ns, folder.name))
+                found.append((os.stat(f"{top}/{key}/{RECORD}").st_mtime_ns, key))
         return newest_first(found)
 
     def _records_of(self, owner: str, spots: Sequence[Spot]) -> list[FileInfo]:
@@ -265,9 +274,14 @@ class LocalStore(FileStore):
 
 
 def _folders(parent: Path) -> list[Path]:
+    return [parent / name for name in _names(str(parent))]
+
+
+def _names(parent: str) -> list[str]:
+    """Of the folders in it that are owners or files."""
     try:
         with os.scandir(parent) as entries:
-            return [Path(e.path) for e in entries if e.is_dir() and e.name not in (INCOMING, NOTES)]
+            return [e.name for e in entries if e.is_dir() and e.name not in (INCOMING, NOTES)]
     except FileNotFoundError:
         return []
 

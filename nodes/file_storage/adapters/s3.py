@@ -6,7 +6,7 @@ import asyncio
 import functools
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.naming import is_key, owner_folder
-from nodes.file_storage.order import Spot, behind, newest_first
+from nodes.file_storage.order import Spot, behind, newest_first, together, unread
 from nodes.file_storage.ports import FileStore
 from nodes.file_storage.settings import S3Settings
 
@@ -96,14 +96,28 @@ class S3StorageClient(FileStore):
                 yield chunk
 
     async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
-        pages = self._pages("Contents", f"{self._folder(owner)}/")
-        spots = behind(newest_first([_spot(item) async for page in pages for item in page]), after)
+        spots = behind(await self._newest_first(owner), after)
         for at in range(0, len(spots), HEADS):
-            batch = spots[at : at + HEADS]
-            found = await asyncio.gather(*(self._if_there(owner, key) for _, key in batch))
-            for (changed, _), info in zip(batch, found, strict=True):
-                if info is not None:
-                    yield replace(info, changed=changed)
+            for info in await self._heads(owner, spots[at : at + HEADS]):
+                yield info
+
+    async def listed(self, owner: str, known: Mapping[str, FileInfo]) -> Sequence[FileInfo]:
+        spots = await self._newest_first(owner)
+        read: list[FileInfo] = []
+        changed = unread(spots, known)
+        for at in range(0, len(changed), HEADS):
+            read += await self._heads(owner, changed[at : at + HEADS])
+        return together(spots, known, read)
+
+    async def _newest_first(self, owner: str) -> list[Spot]:
+        pages = self._pages("Contents", f"{self._folder(owner)}/")
+        return newest_first([_spot(item) async for page in pages for item in page])
+
+    async def _heads(self, owner: str, spots: Sequence[Spot]) -> list[FileInfo]:
+        """The files at these spots that are still there, asked for together."""
+        found = await asyncio.gather(*(self._if_there(owner, key) for _, key in spots))
+        both = zip(spots, found, strict=True)
+        return [replace(info, changed=changed) for (changed, _), info in both if info is not None]
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
         return await self._changed(owner, key, thread=thread)

@@ -75,6 +75,11 @@ def names_of_columns(row: Sequence[Cell]) -> list[str]:
     return [cell.text[:MOST_OF_A_NAME] for cell in row for _ in range(cell.across)]
 
 
+def by_column(row: Sequence[Cell]) -> list[str]:
+    """What stands in each column of a row."""
+    return [cell.text for cell in row for _ in range(cell.across)]
+
+
 def under(names: Sequence[str], row: Sequence[Cell]) -> tuple[list[str], list[str]]:
     """(names, values) of a row; the names of all columns that a cell reaches over stand together."""
     heads, at = [], 0

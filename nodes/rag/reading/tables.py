@@ -108,5 +108,17 @@ def names_of(row: Sequence[str], width: int, below: Sequence[Sequence[str]] = ()
     return [(head[i] if i < len(head) else "")[:MOST_OF_A_NAME] or f"column {i + 1}" for i in range(width)]
 
 
+def heads_alone(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A line of the heads that no row says: their columns are empty, or they are too long for a name.
+
+    Args:
+        rows: Those whose values stand behind the names of their columns.
+    """
+    said = {at for row in rows for at, cell in enumerate(row) if cell}
+    left = [c for at, c in enumerate(head) if c and (at not in said or len(c) > MOST_OF_A_NAME)]
+    if left:
+        yield " | ".join(dict.fromkeys(left))
+
+
 def _has_years(rows: Sequence[Sequence[str]], column: int) -> bool:
     return any(_YEAR.fullmatch(row[column].strip()) for row in rows if column < len(row))

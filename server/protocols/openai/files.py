@@ -12,12 +12,10 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field
 
-from core.access import Principal
 from core.task_queue import TaskQueue
 from nodes.file_storage import FileInfo, FileManager
 from nodes.file_storage.errors import FileNotFound
 from nodes.file_storage.expiry import expire_after
-from nodes.file_storage.order import cursor_of
 from server.downloads import download
 from server.errors import WrongMediaType
 from server.middleware.auth import Caller
@@ -35,7 +33,6 @@ _PURPOSES = frozenset(get_args(Purpose))
 _MADE = "assistants_output"
 _END = "expires_after"
 _MOST = 10_000
-_PAGE = 1000
 
 
 class ExpiresAfter(BaseModel, extra="forbid"):
@@ -104,7 +101,9 @@ class Wanted(BaseModel, extra="ignore"):
 async def list_files(agent: OpenAgent, who: Caller, wanted: Annotated[Wanted, Query()]) -> Response:
     """The caller's files by the time that they were stored, the newest first."""
     files = await agent.container.get(FileManager)
-    found = [info for info in await _all(files, who) if wanted.purpose in (None, _purpose_of(info))]
+    # All of them: their order here is not that of the store, where a change counts.
+    every = await files.everything(who)
+    found = [info for info in every if wanted.purpose in (None, _purpose_of(info))]
     found.sort(key=lambda info: (info.created, info.key), reverse=wanted.order == "desc")
     start = _behind(found, wanted.after)
     page = [_object(info) for info in found[start : start + wanted.limit]]
@@ -112,18 +111,6 @@ async def list_files(agent: OpenAgent, who: Caller, wanted: Annotated[Wanted, Qu
     more = len(found) > start + wanted.limit
     empty = {"first_id": None, "last_id": None}
     return answer_of({"object": "list", "data": page, **empty, **ends, "has_more": more})
-
-
-async def _all(files: FileManager, who: Principal) -> list[FileInfo]:
-    """Every file of the caller: their order here is not that of the store, where a change counts."""
-    found: list[FileInfo] = []
-    after: str | None = None
-    while True:
-        page = await files.list(who, limit=_PAGE, after=after)
-        found += page
-        if len(page) < _PAGE:
-            return found
-        after = cursor_of(page[-1])
 
 
 def _behind(found: list[FileInfo], after: str | None) -> int:

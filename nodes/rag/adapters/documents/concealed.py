@@ -6,10 +6,11 @@ sheet, and is read.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, islice
 
 from lxml import etree
 from openpyxl.utils.cell import get_column_letter, range_boundaries
@@ -19,13 +20,11 @@ from nodes.rag.reading.extract import numbers
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OF_COLUMNS = {f"{_TABLE}table-{name}" for name in ("columns", "header-columns", "column-group")}
 _MOST_COLUMNS, _MOST_FILTERS = 16_384, 200
-_HIDDEN = re.compile(rb'\shidden="(?:1|true)"')
-_FOLDED = re.compile(rb'\soutlineLevel="[1-9]"')
-_ROW = re.compile(rb'<(?:\w{1,20}:)?row\s[^<>]{0,999}?hidden="(?:1|true)"[^<>]{0,999}>')
-_COLUMN = re.compile(rb"<(?:\w{1,20}:)?col\s[^<>]{0,999}>")
-_FILTER = re.compile(rb'<(?:\w{1,20}:)?autoFilter\s[^<>]{0,999}?ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
-_NUMBER = re.compile(rb'\sr="(\d{1,7})"')
-_SPAN = re.compile(rb'\s(min|max)="(\d{1,5})"')
+# A sheet without the word, however it is encoded, hides nothing and is not read for it.
+_MAY_HIDE = (b"hidden", "hidden".encode("utf-16-le"), "hidden".encode("utf-16-be"))
+_TAGS = ("{*}row", "{*}col", "{*}autoFilter")
+_YES = {"1", "true"}
+_MOST_DIGITS = 7
 
 
 @dataclass(slots=True)
@@ -79,19 +78,58 @@ def in_excel(sheet: bytes, tables: Iterable[bytes]) -> Concealed:
     SpreadsheetML is in ECMA-376 part 1, section 18.3.1.
     """
     found = Concealed()
-    if _HIDDEN.search(sheet) is None:
+    if not any(word in sheet for word in _MAY_HIDE):
         return found
-    refs = (ref for part in chain([sheet], tables) for ref in _FILTER.findall(part))
-    filtered = [range_boundaries(ref.decode()) for ref in islice(refs, _MOST_FILTERS)]
-    for tag in _ROW.findall(sheet):
-        number = _NUMBER.search(tag)
-        if number and not _FOLDED.search(tag) and not _within(int(number.group(1)), filtered):
-            found.rows.add(int(number.group(1)))
-    for tag in _COLUMN.findall(sheet):
-        span = {key: int(value) for key, value in _SPAN.findall(tag)}
-        if _HIDDEN.search(tag) and not _FOLDED.search(tag) and len(span) == 2:
-            found.columns.update(range(span[b"min"], min(span[b"max"], _MOST_COLUMNS) + 1))
+    hidden, refs, last = set[int](), list[str](), 0
+    for part in _parts(sheet):
+        kind = etree.QName(part).localname
+        if kind == "row":
+            # One without a number is the next one.
+            last = _whole(part.get("r")) or last + 1
+            if _is_hidden_in_excel(part):
+                hidden.add(last)
+        elif kind == "col" and _is_hidden_in_excel(part):
+            first, end = _whole(part.get("min")), _whole(part.get("max"))
+            found.columns.update(range(max(first, 1), min(end, _MOST_COLUMNS) + 1))
+        elif kind == "autoFilter":
+            refs.append(part.get("ref", ""))
+    if hidden:
+        refs += (
+            p.get("ref", "") for t in tables for p in _parts(t) if etree.QName(p).localname == "autoFilter"
+        )
+        filtered = list(_boundaries(refs[:_MOST_FILTERS]))
+        found.rows = {row for row in hidden if not _within(row, filtered)}
     return found
+
+
+def _parts(content: bytes) -> Iterator[etree._Element]:
+    """Rows, columns and filters in order, of what can be read of it."""
+    found = etree.iterparse(
+        io.BytesIO(content), tag=_TAGS, resolve_entities=False, no_network=True, load_dtd=False
+    )
+    with suppress(etree.XMLSyntaxError):
+        for _, part in found:
+            yield part
+            # Its cells are not wanted, nor is what stands before it.
+            part.clear()
+            while part.getprevious() is not None and (above := part.getparent()) is not None:
+                del above[0]
+
+
+def _is_hidden_in_excel(part: etree._Element) -> bool:
+    return part.get("hidden") in _YES and not _whole(part.get("outlineLevel"))
+
+
+def _whole(given: str | None) -> int:
+    """A number from 1 on; 0 for what is none."""
+    given = (given or "").strip()
+    return int(given) if given.isdecimal() and len(given) <= _MOST_DIGITS else 0
+
+
+def _boundaries(refs: Iterable[str]) -> Iterator[tuple[int | None, ...]]:
+    for ref in refs:
+        with suppress(ValueError):
+            yield range_boundaries(ref)
 
 
 def _within(row: int, filtered: Sequence[tuple[int | None, ...]]) -> bool:

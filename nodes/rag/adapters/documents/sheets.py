@@ -18,7 +18,7 @@ from core.words import row_sentence
 from nodes.rag.adapters.documents.concealed import Concealed, in_excel
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
-from nodes.rag.reading.tables import names_of
+from nodes.rag.reading.tables import heads_alone, names_of
 
 NOT_CALCULATED = "not calculated"
 # Rows that are looked at to tell whether the first one names the columns.
@@ -215,8 +215,9 @@ def _table(table: Sequence[list[str]], before: list[str]) -> Generator[str, None
         yield next(filter(None, rows.pop(0)))
     widest = max(map(len, rows))
     names = names_of(rows[0], widest, rows[1:_LOOKED_AT]) if sum(map(bool, rows[0])) > 1 else None
+    head: list[str] = []
     if names and len(rows) > 1:
-        rows = rows[1:]
+        head, *rows = rows
     else:
         names = before or [f"column {n}" for n in range(1, max(map(len, rows)) + 1)]
     for row in rows:
@@ -224,4 +225,5 @@ def _table(table: Sequence[list[str]], before: list[str]) -> Generator[str, None
             yield next(filter(None, row)) if row[0] else row_sentence(names, row)
         else:
             yield row_sentence([*names, *(f"column {n}" for n in range(len(names) + 1, len(row) + 1))], row)
+    yield from heads_alone(head, (row for row in rows if sum(map(bool, row)) > 1 or not row[0]))
     return names

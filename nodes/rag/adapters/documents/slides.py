@@ -13,6 +13,7 @@ from lxml import etree
 from core.words import row_sentence
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
+from nodes.rag.reading.tables import heads_alone
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -138,6 +139,7 @@ def _table(table: etree._Element) -> Iterator[str]:
     if len(rows) > 1:
         names = [cell or f"column {n}" for n, cell in enumerate(rows[0], start=1)]
         yield from (row_sentence(names, row) for row in rows[1:])
+        yield from heads_alone(rows[0], rows[1:])
     else:
         yield from (" | ".join(filter(None, row)) for row in rows)
 

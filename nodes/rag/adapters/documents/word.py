@@ -13,7 +13,8 @@ from lxml import etree
 from core.words import row_sentence
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
-from nodes.rag.reading.spans import MOST_ACROSS, Cell, names_of_columns, under
+from nodes.rag.reading.spans import MOST_ACROSS, Cell, by_column, names_of_columns, under
+from nodes.rag.reading.tables import heads_alone
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -210,6 +211,7 @@ class _Reader:
             names = names_of_columns(rows[0])
             for row in rows[1:]:
                 yield row_sentence(*under(names, row)) if len(row) > 1 else _one_line(row)
+            yield from heads_alone(by_column(rows[0]), (by_column(row) for row in rows[1:] if len(row) > 1))
         else:
             yield from map(_one_line, rows)
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from core.access import Principal
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from core.events import Event
 from core.health import HealthState
 from core.observability import REGISTRY, start_telemetry
 from core.settings.platform import TelemetrySettings
+from core.task_queue import TaskQueue
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkInvalid
 from nodes.file_storage.events import FileDeleted, FileUploaded
+from nodes.file_storage.expiry import expire_after
 from nodes.file_storage.fake import MemoryStore
 from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
@@ -255,3 +258,41 @@ async def test_every_operation_has_a_span_with_its_backend_and_size_and_a_durati
         assert not any("a.txt" in str(s.attributes) for s in collector.spans)
     labels = {"operation": "file_put", "outcome": "ok"}
     assert REGISTRY.get_sample_value("waystation_operation_seconds_count", labels)
+
+
+async def test_when_a_file_ends_is_no_tag_that_a_caller_sets(files: FileManager) -> None:
+    end, other = "2030-01-01T00:00:00+00:00", {"expires_at": "2020-01-01T00:00:00+00:00"}
+    info = await files.put(ADA, "a.txt", b"x", tags={"a": "b"})
+    for refused in (
+        files.put(ADA, "b.txt", b"x", tags=other),
+        files.put(ADA, "b.txt", b"x", tags=lambda: other),
+        files.copy(ADA, info.key, tags=other),
+        files.tag(ADA, info.key, other),
+        files.tag(ADA, info.key, other, replace=True),
+    ):
+        with pytest.raises(InvalidFile, match="expires_after"):
+            await refused
+    assert [one.key for one in await files.list(ADA)] == [info.key]
+    assert (await files.tag(ADA, info.key, {}, end=end)).tags == {"a": "b", "expires_at": end}
+    # Whoever sends all tags back as they were changes nothing of the end.
+    kept = await files.tag(ADA, info.key, {"c": "d", "expires_at": end}, replace=True)
+    assert kept.tags == {"c": "d", "expires_at": end}
+    assert (await files.copy(ADA, info.key)).tags == {"c": "d"}
+    assert (await files.tag(ADA, info.key, {"expires_at": None})).tags == {"c": "d"}
+
+
+class FullQueue(TaskQueue):
+    """One that cannot store a task, as where its disk is full."""
+
+    def __init__(self) -> None:
+        """No ledger is asked."""
+
+    async def add(self, *_: object, **__: object) -> NoReturn:
+        raise Unavailable("the disk is full")
+
+
+async def test_a_file_whose_end_cannot_be_kept_is_not_kept_either(files: FileManager) -> None:
+    info = await files.put(ADA, "a.txt", b"x")
+    with pytest.raises(Unavailable):
+        await expire_after(files, FullQueue(), ADA, info, 3600)
+    assert await files.list(ADA) == []

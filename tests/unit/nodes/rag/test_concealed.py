@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 
 import openpyxl
 import pytest
@@ -14,6 +15,7 @@ from nodes.rag.adapters.documents import odf, sheets, slides, word
 from nodes.rag.adapters.documents.concealed import in_excel
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import Extract
+from nodes.rag.reading.tables import heads_alone
 from tests.kit import documents as made
 from tests.kit import open_documents as opened
 
@@ -96,6 +98,36 @@ def open_table(columns: str, *rows: str) -> bytes:
     return opened.opened(
         "spreadsheet", f'<table:table table:name="Lamps">{columns}{"".join(rows)}</table:table>'
     )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        (b' hidden="1"', b" hidden='1'"),
+        (b' hidden="1"', b' hidden = "true"'),
+        (b'<row r="3"', b'<row spans="1:3 &gt;>" r="3"'),
+        (b' r="3"', b""),
+    ],
+)
+def test_what_is_hidden_is_left_out_however_its_xml_is_written(written: tuple[bytes, bytes]) -> None:
+    before, after = written
+    for kind, gone, left in (("rows", "Lamp 2", "Lamp 4"), ("column", "margin2", "Lamp 2")):
+        found = sheets.read(rewritten(book(kind), lambda sheet: sheet.replace(before, after)))
+        assert (gone in said(found), left in said(found)) == (False, True)
+
+
+def test_what_is_hidden_in_a_sheet_in_utf_16_is_left_out() -> None:
+    found = sheets.read(rewritten(book("rows"), lambda sheet: sheet.decode().encode("utf-16")))
+    assert ("Lamp 2" in said(found), "Lamp 4" in said(found)) == (False, True)
+
+
+def rewritten(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            part = old.read(name)
+            new.writestr(name, change(part) if name.startswith("xl/worksheets/sheet") else part)
+    return out.getvalue()
 
 
 def row(*cells: str, of: str = "") -> str:
@@ -187,3 +219,22 @@ def test_a_shape_that_is_hidden_on_a_slide_of_powerpoint_is_not_read() -> None:
     deck.save(out)
     found = slides.read(out.getvalue())
     assert (said(found), found.notes) == ("Harbour\n\nseen", ["hidden and not read: some of slide 1"])
+
+
+def test_heads_of_columns_that_nobody_filled_are_read_all_the_same() -> None:
+    cell = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>".format
+    rows = (("Item", "Margin", "Signed by"), ("Red lamp", "high", ""), ("Blue lamp", "", ""))
+    table = "".join(f"<w:tr>{''.join(map(cell, row))}</w:tr>" for row in rows)
+    expected = ["Item: Red lamp; Margin: high", "Item: Blue lamp", "Signed by"]
+    assert said(word.read(made.word_of(f"<w:tbl>{table}</w:tbl>"))).split("\n\n") == expected
+    filled = openpyxl.Workbook()
+    for row in rows:
+        filled.worksheets[0].append(row)
+    out = io.BytesIO()
+    filled.save(out)
+    assert said(sheets.read(out.getvalue())).split("\n\n")[-1] == "Signed by"
+
+
+def test_a_head_that_is_too_long_for_a_name_is_read_whole() -> None:
+    assert list(heads_alone(["a" * 81, "b", ""], [["1", "2", ""]])) == ["a" * 81]
+    assert list(heads_alone(["a", "b"], [["", "2"], ["1"]])) == []
