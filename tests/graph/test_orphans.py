@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,6 @@ from core.database.units import Unit
 from core.errors import Internal
 from graph import Agent
 from graph.db.database import opened_database, writer_of
-from graph.errors import LeaseLost
 from graph.runs.events import LoggedEvent, store
 from graph.runs.lease import fence_of
 from graph.runs.ledger import RunLedger
@@ -30,6 +29,7 @@ from graph.service.supervisor import Supervisor
 from nodes.mcp_tools.calls import UNKNOWN
 from nodes.mcp_tools.executor import ToolExecutor
 from tests.kit.counted_tools import CountedTools
+from tests.kit.last_breath import dying_at
 from tests.unit.graph.run_kit import Desk, new_run
 from waystation import Step
 from waystation.testing.agents import context_at
@@ -348,22 +348,6 @@ async def test_a_write_that_the_state_refuses_is_left_out_by_the_process_that_go
         found = await taken_over(living, run.id)
         assert (found.status, found.attempts, marks) == ("done", 2, [])
         assert await said(living) == [("user", "hello?"), ("assistant", "Scripted reply.")]
-
-
-@contextmanager
-def dying_at(kind: type, method: str) -> Iterator[asyncio.Event]:
-    """Whoever comes there within the block goes no further; the event says that somebody has."""
-    reached, over = asyncio.Event(), asyncio.Event()
-
-    async def die(*_: object, **__: object) -> None:
-        reached.set()
-        await over.wait()
-        raise LeaseLost("its process is gone")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, method, die)
-        yield reached
-    over.set()
 
 
 async def nothing(*_: object) -> None:
