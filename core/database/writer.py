@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -173,13 +172,7 @@ class Writer:
             DatabaseUnavailable: It is not known to be stored within the patience of this task.
             Exception: What the unit raised, or its fence.
         """
-        return await self.entered(unit, alone=alone)()
-
-    def entered(self, unit: Unit, *, alone: bool = False) -> Callable[[], Coroutine[Any, Any, Any]]:
-        """As `write`, once it is called: the unit stands in the line now, in front of what comes later."""
-        return partial(self._outcome, self._enter(unit, alone=alone))
-
-    async def _outcome(self, entry: Entry) -> Any:
+        entry = self._enter(unit, alone=alone)
         try:
             return await self._done(entry)
         except asyncio.CancelledError:

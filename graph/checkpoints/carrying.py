@@ -84,16 +84,15 @@ class Carrying(BaseCheckpointSaver[str]):
         # does not know. Names only, so that it stays small; most often there are none.
         self._unknown: OrderedDict[tuple[str, str], tuple[str, frozenset[str]]] = OrderedDict()
 
-    def serve(self, graph: Compiled, looking: Collection[str] = (), keeping: Collection[str] = ()) -> None:
+    def serve(self, graph: Compiled, looking: Collection[str] = ()) -> None:
         """Say which graph this saver works for; before that nothing is carried and nothing is marked.
 
         Args:
             looking: Its steps that only look something up (see `graph.checkpoints.written`).
-            keeping: Those that wait by themselves for what was promised before them, and `TASKS` for calls.
         """
         self._known = frozenset(graph.channels)
         self._fingerprint = fingerprint(graph)
-        self.looking, self.keeping = frozenset(looking), frozenset(keeping)
+        self.looking = frozenset(looking)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         found = await super().aget_tuple(config)

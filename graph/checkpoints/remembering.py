@@ -118,12 +118,12 @@ class Remembering(Carrying):
         self._bytes = 0
         self._connections = 0
 
-    def serve(self, graph: Compiled, looking: Collection[str] = (), keeping: Collection[str] = ()) -> None:
+    def serve(self, graph: Compiled, looking: Collection[str] = ()) -> None:
         """As `Carrying.serve`. Where steps of others run, nothing is remembered.
 
         They are given the messages themselves, and might change them in their place.
         """
-        super().serve(graph, looking, keeping)
+        super().serve(graph, looking)
         own = getattr(graph.builder, "own", frozenset[str]())
         is_ours = graph.nodes.keys() <= {START, *own}
         deltas = {name for name, channel in graph.channels.items() if isinstance(channel, DeltaChannel)}

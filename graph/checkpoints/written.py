@@ -1,7 +1,6 @@
 """Checkpoints and writes as units of the database's one writer, and the saver of SQLite that makes them.
 
-A checkpoint is a promise, and the next step begins when the commit that carries it is on disk; in a turn,
-a step that waits for it by itself begins when it stands in the line (`core.database.promises`). The writes
+A checkpoint is a promise, and the next step begins when the commit that carries it is on disk. The writes
 of a task, and checkpoints that promise nothing, are handed over without waiting: they stand in front of the
 promise that follows, in one transaction with it, or by themselves a moment later. Whoever reads a thread
 waits for them.
@@ -13,16 +12,7 @@ import json
 import time
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import aiosqlite
@@ -43,8 +33,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.constants import START
 
-from core.database.outage import PING_S, endured, outage, outages_told
-from core.database.promises import open_promises
+from core.database.outage import PING_S, outage
 from core.database.units import Unit
 from core.database.writer import Writer
 from graph.runs.lease import Hold, fence_of, hold_on
@@ -76,10 +65,10 @@ _DELETE = ("DELETE FROM checkpoints WHERE thread_id = ?", "DELETE FROM writes WH
 class Written(BaseCheckpointSaver[str]):
     """Mixin in front of LangGraph's savers. What a saver writes, and in which words, is its own business.
 
-    What a step does or tells is done behind what came before it is on disk. So nobody waits for a checkpoint
-    behind which nothing was done yet (input and look-ups, which are made again), nor for the last one of a
-    run that has its answer already: the end of the run, of which its caller is told, is committed with it.
-    They go with the next promise.
+    A step begins when what was done before it is on disk. So nobody waits for a checkpoint behind which
+    nothing was done yet (input and look-ups, which are made again), nor for the last one of a run that has
+    its answer already: the end of the run, of which its caller is told, is committed with it. They go with
+    the next promise.
 
     Raises:
         LeaseLost: From a write of a task that does not hold the thread (see `graph.runs.lease`); where the
@@ -88,8 +77,6 @@ class Written(BaseCheckpointSaver[str]):
 
     _writer: Writer
     looking: frozenset[str] = frozenset()
-    # Steps that wait for `core.database.promises.kept` before they do or tell anything.
-    keeping: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -126,12 +113,10 @@ class Written(BaseCheckpointSaver[str]):
         hold = hold_on(_thread(config))
         statements = self._of_checkpoint(config, checkpoint, metadata, new_versions)
         unit = Unit(fence_of(hold), statements)
-        if not self._is_promise(config, checkpoint, metadata, hold):
-            self._writer.later(unit)
-        elif (promises := open_promises()) and self._goes_ahead(checkpoint, metadata):
-            promises.add(_stored(self._writer, unit))
-        else:
+        if self._is_promise(config, checkpoint, metadata, hold):
             await self._writer.write(unit)
+        else:
+            self._writer.later(unit)
         place = {name: config["configurable"][name] for name in ("thread_id", "checkpoint_ns")}
         return {"configurable": {**place, "checkpoint_id": checkpoint["id"]}}
 
@@ -155,11 +140,6 @@ class Written(BaseCheckpointSaver[str]):
                 self._looked.popitem(last=False)
         # What a turn ends with is carried by the run's end, but for an answer: its model is not asked again.
         return (bool(following) or MESSAGES in updated) and not is_look
-
-    def _goes_ahead(self, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> bool:
-        """Whether whatever comes behind the checkpoint waits for it where it has to, and not before."""
-        updated = checkpoint.get("updated_channels") or ()
-        return metadata.get("source") == "loop" and self.keeping.issuperset(steps_behind(updated))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -188,17 +168,6 @@ class Written(BaseCheckpointSaver[str]):
     ) -> Mapping[str, DeltaChannelHistory]:
         await self._writer.stored(_thread(config))
         return await _read(super().aget_delta_channel_history, config=config, channels=channels)
-
-
-def _stored(writer: Writer, unit: Unit) -> Coroutine[Any, Any, None]:
-    """Stands in the line now; tried again as long as its turn endures an outage."""
-    first = [writer.entered(unit)]
-
-    async def tried() -> None:
-        with outages_told():
-            await (first.pop()() if first else writer.write(unit))
-
-    return endured(tried)
 
 
 async def _read(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

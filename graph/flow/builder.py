@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, get_type_hints
 
-from langgraph._internal._constants import TASKS
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
@@ -92,12 +91,6 @@ def looking_steps(graph: CompiledStateGraph[Any, Any, Any, Any]) -> frozenset[st
     return frozenset(getattr(builder, "looking", ()))
 
 
-def keeping_steps(graph: CompiledStateGraph[Any, Any, Any, Any]) -> frozenset[str]:
-    """The steps that wait by themselves for what a turn has promised, and `TASKS` where calls of tools do."""
-    builder: Any = graph.builder
-    return frozenset(getattr(builder, "keeping", ()))
-
-
 def is_of_the_house(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
     """Whether every node is one of the five modules' (see `is_own`): they tell by their runtime alone."""
     return bool(getattr(graph.builder, "of_the_house", False))
@@ -108,7 +101,6 @@ class _Gated(StateGraph[Any, Any, Any, Any]):
 
     model = ""
     looking: frozenset[str] = frozenset()
-    keeping: frozenset[str] = frozenset()
     # Those whose code is ours: a further step may leave something behind in its context.
     own: frozenset[str] = frozenset()
     of_the_house = False
@@ -136,16 +128,10 @@ class _Nodes:
         self._graph.model = self._steps.main("model").name
         looks = {placed.name for placed in self._steps.placed if getattr(placed.node, "only_looks", False)}
         self._graph.looking = frozenset({START, *looks})
-        self._graph.keeping = self._keeping()
         self._graph.own = frozenset(placed.name for placed in self._steps.placed if not placed.foreign)
         self._graph.of_the_house = all(is_own(placed.node) for placed in self._steps.placed)
         for placed in self._steps.placed:
             self._add(placed)
-
-    def _keeping(self) -> frozenset[str]:
-        keeping = [placed for placed in self._steps.placed if getattr(placed.node, "keeps_promises", False)]
-        calls = [TASKS] if any(placed.main and placed.part == "tools" for placed in keeping) else []
-        return frozenset([placed.name for placed in keeping] + calls)
 
     def _add(self, placed: Placed) -> None:
         node = reader(placed.node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,6 @@ from langgraph.graph.state import CompiledStateGraph
 from core.access import context_for
 from core.correlation import Sink, answering, correlated, listening
 from core.database.outage import DatabaseUnavailable, Endurance, endured, enduring, storage_outage
-from core.database.promises import promising, when_kept
 from core.errors import Internal, WaystationError
 from core.events import Event
 from core.observability import RUNNING, extracted, track_duration, turn_span
@@ -217,7 +216,7 @@ class TurnDriver:
             config,
             context=context_for(run.request.choices, run.request.principal),
             stream_mode=self._modes,
-            # Nothing is done before what led to it is on disk: a forgotten call would be made again.
+            # A step begins when the one before it is on disk: a forgotten call would be made again.
             durability="sync",
             control=run.control,
         )
@@ -232,15 +231,13 @@ class TurnDriver:
                 gather(outcome, {step: writes})
 
         hear = partial(self._hear, run, outcome)
-        ahead = promising() if self._of_the_house else nullcontext()
         with observed_by(hear, run.steps, begins, wrote, straight=self._of_the_house), asking(outcome):
-            async with ahead:
-                async for mode, data in stream:
-                    if mode == "custom":
-                        self._hear(run, outcome, data)
-                    else:
-                        gather(outcome, data)
-                        self._tell_steps(run, data)
+            async for mode, data in stream:
+                if mode == "custom":
+                    self._hear(run, outcome, data)
+                else:
+                    gather(outcome, data)
+                    self._tell_steps(run, data)
         # Only now: calls that go side by side pause in any order.
         outcome.put_in_order()
         for asked in outcome.interrupts:
@@ -254,7 +251,7 @@ class TurnDriver:
 
     def _tell_steps(self, run: Run, update: dict[str, Any]) -> None:
         for step in steps_in(update) if run.request.detailed else ():
-            when_kept(partial(self._tell, run), step)
+            self._tell(run, step)
 
     def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
         """A step says something while it works; what is no event is not told on."""

@@ -20,7 +20,7 @@ from core.signals import Signals, opened_signals
 from core.task_queue import TaskQueue
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import writer_of
-from graph.flow.builder import build_graph, keeping_steps, looking_steps
+from graph.flow.builder import build_graph, looking_steps
 from graph.flow.routing import AfterModel, Window
 from graph.flow.steps import Steps
 from graph.runs.claims import Claims
@@ -101,7 +101,7 @@ class TurnProvider(Provider):
         async with opened_saver(url, writer_of(engine), session=session) as saver:
             graph = build_graph(steps, after_model, Window.of(book[ThreadSettings]))
             compiled = graph.compile(checkpointer=saver, name="waystation")
-            saver.serve(compiled, looking_steps(compiled), keeping_steps(compiled))
+            saver.serve(compiled, looking_steps(compiled))
             yield ThreadGraph(compiled)
 
     @provide

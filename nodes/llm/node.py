@@ -12,7 +12,6 @@ from typing_extensions import TypedDict
 
 from core.access import RunContext
 from core.correlation import given_answers
-from core.database.promises import kept, when_kept
 from nodes.llm.caller import LLMCaller, TurnRequests, notices
 from nodes.llm.judging import answering
 from nodes.llm.models import LLMRequest, LLMResponse
@@ -35,8 +34,6 @@ class Writes(TypedDict):
 
 class CallModel:
     """Sends recent messages, notes on those before, passages, files and tools to the model of the turn."""
-
-    keeps_promises = True
 
     def __init__(
         self,
@@ -62,14 +59,10 @@ class CallModel:
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
         # Under which id the pieces that follow will stand in the state.
-        when_kept(runtime.stream_writer, {"type": "answer", "id": request.message_id})
-        stream, is_told = answering(self._llm.stream, request), False
+        runtime.stream_writer({"type": "answer", "id": request.message_id})
+        stream = answering(self._llm.stream, request)
         async with aclosing(cast(Any, stream)):
             async for item in stream:
-                if not is_told:
-                    # It may be asked before what it is asked about is on disk; nobody hears it before.
-                    await kept()
-                    is_told = True
                 if isinstance(item, LLMResponse):
                     return item
                 if item.reasoning:

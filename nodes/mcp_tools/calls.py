@@ -296,12 +296,6 @@ def _for_the_model(outcome: ToolOutcome) -> str:
     return f"A person changed this call on purpose. It was made with {shown}.\n\n{outcome.text}"
 
 
-def names_in(config: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
-    """The names that a turn's config has there; None where it leaves all of them."""
-    found = config.get(key)
-    return None if found is None else tuple(found)
-
-
 def artifacts_of(outcome: ToolOutcome) -> list[dict[str, Any]]:
     return [
         {

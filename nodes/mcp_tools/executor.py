@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 from langgraph.errors import GraphInterrupt
 
 from core.access import may_use
-from core.database.promises import kept
 from core.errors import TimedOut, WaystationError
 from core.events import Event
 from core.forms import client_tools_in
@@ -322,8 +321,6 @@ class RecordedCalls:
         """
         async with self._line(context, target):
             receipt = await self._receipts.begin(context)
-            # The answer that asks for this call as well: it stands in front of the receipt.
-            await kept()
             if receipt.outcome:
                 return receipt.outcome
             if receipt.begun and not (target.tool and target.tool.repeatable):

@@ -11,8 +11,7 @@ from typing_extensions import TypedDict
 
 from core.access import RunContext, context_of
 from core.correlation import current
-from core.database.promises import kept, when_kept
-from nodes.mcp_tools.calls import artifacts_of, call_event, names_in, progress_to, result_event, tool_message
+from nodes.mcp_tools.calls import artifacts_of, call_event, progress_to, result_event, tool_message
 from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor, client_tools
 from nodes.mcp_tools.interrupts import AskPerson, decide
 from nodes.mcp_tools.models import ExecutionContext
@@ -35,30 +34,26 @@ class Writes(TypedDict):
 class ExecuteTools:
     """Ask where somebody must be asked, make the call once, write its message and its files."""
 
-    keeps_promises = True
-
     def __init__(self, executor: ToolExecutor, receipts: Receipts) -> None:
         self._executor = executor
         self._calls = RecordedCalls(executor, receipts)
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         call, config = state["call"], state.get("config") or {}
-        context = _context(state, config, runtime)
+        context = _context(state, runtime)
         target = await self._executor.find(str(call.get("name") or ""), context)
         mode = config.get("approval") or context_of(runtime).approval
         # Everything above runs again after an interrupt, so nothing is told before the decision.
         decision = decide(call, target, mode, lambda edited: self._executor.problem(edited, context, target))
         made, decided = decision.applied(call), decision.record(call, context.principal.id)
         write, arguments = runtime.stream_writer, made.get("args") or {}
-        # Nobody hears of a call that a crash can take back.
-        when_kept(write, call_event(context.call_id, target.server, target.name, arguments, decided))
+        write(call_event(context.call_id, target.server, target.name, arguments, decided))
         if decision.approved:
             progress, ask = progress_to(write, context.call_id), AskPerson(made, target, mode)
             outcome = await self._calls.make(made, context, target, progress, ask, decision=decided)
         else:
             unmade = self._executor.respond if decision.kind == "respond" else self._executor.refuse
             outcome = replace(unmade(call, context, target, decision.text), decision=decided)
-        await kept()
         if decided:
             self._executor.reviewed(target, decision.kind, call.get("args") or {}, arguments)
         write(result_event(outcome))
@@ -66,7 +61,8 @@ class ExecuteTools:
         return {"messages": [message], "artifacts": artifacts_of(outcome)}
 
 
-def _context(state: Reads, config: dict[str, Any], runtime: Runtime[RunContext]) -> ExecutionContext:
+def _context(state: Reads, runtime: Runtime[RunContext]) -> ExecutionContext:
+    config = state.get("config") or {}
     run = runtime.execution_info
     return ExecutionContext(
         principal=context_of(runtime).principal,
@@ -74,7 +70,11 @@ def _context(state: Reads, config: dict[str, Any], runtime: Runtime[RunContext])
         run_id=(run.run_id if run else None) or current().run_id,
         call_id=str(state["call"].get("id") or ""),
         files={str(file["name"]): str(file["key"]) for file in state.get("files") or ()},
-        servers=names_in(config, "servers"),
-        tools=names_in(config, "tools"),
+        servers=_names(config.get("servers")),
+        tools=_names(config.get("tools")),
         client_tools=client_tools(config),
     )
+
+
+def _names(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)

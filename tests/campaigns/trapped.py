@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from typing import Any
 
@@ -56,8 +55,6 @@ def _trap_group(group: type, trap: Trap) -> None:
     commit = group.commit  # type: ignore[attr-defined]
 
     def outer(*args: Any) -> Any:
-        if trap.is_armed(LATE):
-            time.sleep(LATE_SECONDS)
         trap.at("before a group is committed")
         outcomes = commit(*args)
         trap.at("group committed, nobody told")

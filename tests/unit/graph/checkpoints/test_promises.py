@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import threading
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.promises import kept, promising
 from core.database.units import Unit
-from core.database.writer import Entry, Writer
+from core.database.writer import Writer
 from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database, writer_of
-from graph.errors import LeaseLost
 from graph.runs.lease import fenced
 from tests.unit.graph.run_kit import Desk
 
@@ -57,35 +52,6 @@ class Handed:
     def later(self, unit: Unit) -> None:
         self.waited.append(False)
         self._later(unit)
-
-
-class Held:
-    """The writer's thread, kept from its next group for as long as a test wants."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._group = writer_of(engine)._group
-        self._came, self._goes_on = threading.Event(), threading.Event()
-
-    async def until_in_line(self) -> None:
-        assert await asyncio.to_thread(self._came.wait, 10)
-
-    def let_go(self) -> None:
-        self._goes_on.set()
-
-    async def __aenter__(self) -> Self:
-        commit = self._group.commit
-
-        def held(entries: Sequence[Entry]) -> list[Any]:
-            self._came.set()
-            assert self._goes_on.wait(10)
-            return commit(entries)
-
-        self._group.commit = held  # type: ignore[method-assign]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.let_go()
-        del self._group.commit
 
 
 @pytest.fixture
@@ -148,73 +114,6 @@ async def test_a_checkpoint_is_waited_for_where_something_was_done_and_more_come
                 each.checkpoint["id"] async for each in saver.alist({"configurable": {"thread_id": "t"}})
             ]
         assert found == ids[::-1], "whoever reads the thread waits for what was handed over"
-
-
-@pytest.mark.parametrize(
-    ("step", "goes_ahead"),
-    [
-        (("loop", ["branch:to:call_model", "messages"]), True),
-        (("loop", ["__pregel_tasks", "messages"]), True),
-        (("loop", ["messages"]), True),
-        # Whoever stands there waits for nothing by itself.
-        (("loop", ["branch:to:store_files", "messages"]), False),
-        (("loop", ["__pregel_tasks", "branch:to:guard", "messages"]), False),
-        (("update", ["messages"]), False),
-    ],
-)
-async def test_a_step_that_waits_by_itself_begins_while_the_checkpoint_before_it_is_committed(
-    step: tuple[str, list[str]], goes_ahead: bool, database: URL, engine: AsyncEngine
-) -> None:
-    run = await Desk.at(engine).begun(thread="t")
-    async with opened_saver(database, writer_of(engine)) as saver, Held(engine) as held:
-        saver.keeping = frozenset({"call_model", "__pregel_tasks"})
-        with fenced("t", run.hold.fence, run_id=run.id):
-            async with promising():
-                putting = asyncio.create_task(put(saver, [step]))
-                await held.until_in_line()
-                await asyncio.wait([putting], timeout=0 if not goes_ahead else 10)
-                assert putting.done() is goes_ahead
-                waiting = asyncio.create_task(kept())
-                held.let_go()
-                await asyncio.gather(putting, waiting)
-                ids = [each.checkpoint["id"] async for each in saver.alist(None)]
-                assert ids == ["00000000"]
-
-
-async def test_a_turn_whose_thread_was_taken_over_hears_of_it_where_it_waits(
-    database: URL, engine: AsyncEngine
-) -> None:
-    run = await Desk.at(engine).begun(thread="t")
-    async with opened_saver(database, writer_of(engine)) as saver:
-        with fenced("t", run.hold.fence - 1, run_id=run.id):
-
-            async def turn() -> None:
-                async with promising():
-                    await put(saver, [("loop", ["messages"])])
-                    await kept()
-
-            with pytest.raises(LeaseLost):
-                await turn()
-
-
-@pytest.mark.filterwarnings("error")
-async def test_a_turn_that_is_cut_before_its_promise_begins_to_wait_leaves_it_in_the_line(
-    database: URL, engine: AsyncEngine
-) -> None:
-    run = await Desk.at(engine).begun(thread="t")
-    async with opened_saver(database, writer_of(engine)) as saver:
-
-        async def turn() -> None:
-            async with promising():
-                await put(saver, [("loop", ["messages"])])
-                raise asyncio.CancelledError
-
-        with fenced("t", run.hold.fence, run_id=run.id):
-            with pytest.raises(asyncio.CancelledError):
-                await turn()
-            gc.collect()  # a coroutine that nobody has awaited is told of here
-            await writer_of(engine).write(Unit())
-            assert [each.checkpoint["id"] async for each in saver.alist(None)] == ["00000000"]
 
 
 @pytest.mark.parametrize(("run_id", "space"), [("", ""), ("r", "guard:1")])
