@@ -121,7 +121,8 @@ class ChatOutput(RootModel[AIMessage]):
         properties = {
             "type": {"type": "string", "enum": ["ai"]},
             "content": {"type": "string"},
-            "id": {"type": "string"},
+            # A turn that was refused has none.
+            "id": {"type": ["string", "null"]},
         }
         return {
             "title": "ChatOutput",

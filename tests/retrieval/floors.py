@@ -17,7 +17,7 @@ FLOORS = {
     ("words", "library"): "hit@1=0.47 hit@4=0.67 no_answer=0.43 cell=0.8",
     ("words", "ferry"): "hit@1=0.58 hit@4=0.72 no_answer=0.38 cell=0.83",
     ("words", "later"): "hit@1=0.41 hit@4=0.54 no_answer=0.16",
-    ("words", "asked"): "hit@1=0.39 hit@4=0.71 no_answer=0.27",
+    ("words", "asked"): "hit@1=0.38 hit@4=0.71 no_answer=0.27",
 }
 """Of each set, by words alone, and by words and meaning as the service is shipped with the extra `embed`."""
 SAMPLE = 4
